@@ -13,14 +13,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
-from billing_pipeline.collection.plan.closed_books import correction_id, invoice_id
+from billing_pipeline.collection.plan.closed_books import invoice_id
 from billing_pipeline.collection.plan.corrections import (
-    REST,
     ClosedInvoice,
     InvoiceContent,
     InvoiceCorrections,
     Line,
     corrections_of,
+    rest_line,
 )
 from billing_pipeline.collection.plan.differences import billed_lines
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
@@ -111,29 +111,11 @@ def _whole_month(
     month: BillingMonth, customer_id: str, currency: str, amount: Decimal
 ) -> Correction:
     """One line for all that an invoice corrects of a month."""
-    name = f"{REST}_{invoice_id(customer_id, currency, month)}"
-    return Correction(
-        corrected_month=month.first_day,
-        corrected_line_id=name,
-        corrected_kind=REST,
-        line_id=correction_id(name, month),
-        kind="correction",
-        payer_id=customer_id,
-        customer_id=customer_id,
-        subscription_id=None,
-        charge_id=None,
-        price_id=None,
-        tax_rate_id=None,
-        is_inclusive=False,
-        description=f"Correction of {month}",
-        quantity=None,
-        amount=amount,
+    return rest_line(
+        invoice_id(customer_id, currency, month),
+        *(month, customer_id, currency, amount),
         amount_before=Decimal(0),
-        amount_now=amount,
-        net_amount=Decimal(0),
-        currency=currency,
-        period_start=None,
-        period_end=None,
+        description=f"Correction of {month}",
         calculation="as Stripe's mark says; the lines are not recorded",
     )
 

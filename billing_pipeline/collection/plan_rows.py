@@ -35,14 +35,9 @@ class PlanNotes:
     approval_url: str | None = None
 
 
-def plan_rows(
-    plan: InvoicePlan,
-    notes: PlanNotes,
-    states: Mapping[tuple[str, str, int], str] | None = None,
-) -> list[dict[str, Any]]:
-    """Rows of the table `invoice_plan`: what waits for a person first, what is unchanged last.
-    `states`: how actions ended, by `InvoiceAction.key`."""
-    known, names = states or {}, names_of(plan)
+def plan_rows(plan: InvoicePlan, notes: PlanNotes) -> list[dict[str, Any]]:
+    """Rows of the table `invoice_plan`: what waits for a person first, what is unchanged last."""
+    names = names_of(plan)
     held = {invoice.stripe_invoice_id: invoice for invoice in plan.held}
     return [
         {
@@ -61,7 +56,7 @@ def plan_rows(
             "cause": cause_of(action, notes.causes),
             "reason": clean_text(reason_of(plan, action, obstacle)),
             "obstacle": obstacle,
-            "state": known.get(action.key) or _state(plan, action),
+            "state": _state(plan, action),
         }
         for action in ordered(plan)
         for obstacle in [obstacle_of(action, notes)]
@@ -89,7 +84,7 @@ def outcome_rows(
     return rows
 
 
-def explained(plan: InvoicePlan, report: ApplyReport | None = None) -> list[LineChange]:
+def explained(plan: InvoicePlan, report: ApplyReport | None) -> list[LineChange]:
     """The changed lines that are worth explaining: those of the plan, and those that a run has
     just carried out."""
     done = {result.action.invoice_id for result in report.done} if report else set()

@@ -30,7 +30,7 @@ from billing_pipeline.collection.plan.proposal import (
 )
 from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.prepaid import movements_of
-from billing_pipeline.collection.push.apply import ApplyReport, Progress, apply_actions
+from billing_pipeline.collection.push.apply import ApplyReport, apply_actions
 from billing_pipeline.collection.push.requests import StripeSession
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.cut_over import require_ours
@@ -71,10 +71,6 @@ class ApplyOutcome:
 
     report: ApplyReport
     remaining: InvoicePlan
-
-    @property
-    def is_failed(self) -> bool:
-        return bool(self.problems)
 
     @property
     def problems(self) -> list[tuple[str, str]]:
@@ -123,7 +119,6 @@ async def apply_plan(
     actor: str = "unattended",
     approval: Approval | None = None,
     timeout: float = 0.0,
-    progress: Callable[[Progress], None] | None = None,
     desired: Desired | None = None,
     movements: Movements | None = None,
     before_sending: Callable[[InvoicePlan, Sequence[InvoiceAction]], None] = lambda *sent: None,
@@ -159,8 +154,6 @@ async def apply_plan(
             present,
             chosen,
             held,
-            workers=gateway.config.workers,
-            progress=progress,
             movements=movements,
             movements_until=month.end(settings.timezone).timestamp(),
             payers=[invoice.payer for invoice in wanted],

@@ -38,6 +38,10 @@ MAX_IDS = 5
 # The number of rows named for each reason; the rest are counted.
 MAX_ROWS = 5
 
+_NEWEST_CUSTOMERS = """(
+    FROM raw.customers
+    QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY valid_from DESC NULLS LAST) = 1
+)"""
 _HINTS = {
     "plans that no price names: subscriptions to them are charged nothing": (
         "SELECT plan_id FROM raw.plans WHERE plan_id NOT IN (SELECT plan_id FROM raw.plan_prices)"
@@ -53,16 +57,12 @@ _HINTS = {
         " WHERE customer_id NOT IN (SELECT customer_id FROM raw.subscriptions)"
     ),
     "customers who are sent their invoices and have no e-mail: Stripe refuses to finalize them": (
-        "SELECT customer_id FROM ("
-        "  FROM raw.customers QUALIFY row_number()"
-        "  OVER (PARTITION BY customer_id ORDER BY valid_from DESC NULLS LAST) = 1)"
+        f"SELECT customer_id FROM {_NEWEST_CUSTOMERS}"
         " WHERE collection_method = 'send_invoice' AND is_payer IS DISTINCT FROM false"
         " AND bill_to IS NULL AND nullif(trim(email), '') IS NULL"
     ),
     "customers who are charged automatically and have no payment method, unless Stripe has one": (
-        "SELECT customer_id FROM ("
-        "  FROM raw.customers QUALIFY row_number()"
-        "  OVER (PARTITION BY customer_id ORDER BY valid_from DESC NULLS LAST) = 1)"
+        f"SELECT customer_id FROM {_NEWEST_CUSTOMERS}"
         " WHERE collection_method IS DISTINCT FROM 'send_invoice'"
         " AND is_payer IS DISTINCT FROM false AND bill_to IS NULL"
         " AND stripe_customer_id IS NULL AND payment_method IS NULL"
@@ -77,12 +77,8 @@ _UNKNOWN_TAX_IDS = (
     "tax ids of no type that Stripe has for the customer's country: they are on our documents and "
     "not on Stripe's"
 )
-_TAX_IDS = """
-SELECT customer_id, country, tax_id
-FROM (
-    FROM raw.customers
-    QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY valid_from DESC NULLS LAST) = 1
-)
+_TAX_IDS = f"""
+SELECT customer_id, country, tax_id FROM {_NEWEST_CUSTOMERS}
 WHERE tax_id IS NOT NULL AND is_payer IS DISTINCT FROM false AND bill_to IS NULL
 ORDER BY customer_id
 """
@@ -262,9 +258,7 @@ def _show_month(rated: MonthCheck) -> None:
         columns = ("file", "reason", "meter", "rows", "which")
         title = "Set aside, not read by a meter, or charged twice"
         console.print(table(title, columns, cells, folds="file"))
-        if len(rated.problems) > MAX_LINES:
-            more = len(rated.problems) - MAX_LINES
-            console.print(f"and {more:,} more: billing check {rated.month} --json")
+        _show_rest(console, rated, rated.problems)
     if rated.unpriced:
         _show_unpriced(console, rated)
     charged = ("currency", "customers", "charges", "amount")
@@ -302,8 +296,12 @@ def _show_unpriced(console: Console, rated: MonthCheck) -> None:
         for row in rated.unpriced[:MAX_LINES]
     ]
     console.print(table("Unpriced usage", columns, cells, folds="customer"))
-    if len(rated.unpriced) > MAX_LINES:
-        more = len(rated.unpriced) - MAX_LINES
+    _show_rest(console, rated, rated.unpriced)
+
+
+def _show_rest(console: Console, rated: MonthCheck, rows: list[Row]) -> None:
+    if len(rows) > MAX_LINES:
+        more = len(rows) - MAX_LINES
         console.print(f"and {more:,} more: billing check {rated.month} --json")
 
 

@@ -111,7 +111,7 @@ def _run(
     job: str,
     month: str,
     steps: str,
-    config: dict[str, object] | None = None,
+    config: dict[str, object],
 ) -> None:
     with console.status(f"{month}: {steps}"):
         _require(console, month, execute(settings, job, BillingMonth.parse(month), config))

@@ -16,7 +16,7 @@ import duckdb
 from rich.console import Console
 
 from billing_pipeline.commands.parameters import MONTH, json_option
-from billing_pipeline.commands.terminal import CommandError, print_json, table
+from billing_pipeline.commands.terminal import CommandError, print_json, table, writing
 from billing_pipeline.documents import exports, rendering
 from billing_pipeline.documents.close_report import close_report
 from billing_pipeline.documents.electronic import electronic_invoice
@@ -227,10 +227,8 @@ def _write_journal(
 ) -> None:
     """Write the files. Differences from other tables (`found`) are printed, but do not stop it,
     because most of the journal is right."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"{folder} cannot be written: {error.strerror}") from error
     for name, content in files.items():
         if isinstance(content, NoDatevError):
             click.echo(f"no {name}: {content}", err=True)
@@ -241,10 +239,8 @@ def _write_journal(
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
+    with writing(path):
         path.write_bytes(content)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror}") from error
     click.echo(printable(f"wrote {path}"), err=True)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from billing_pipeline.commands.terminal import CommandError
+from billing_pipeline.commands.terminal import CommandError, writing
 from billing_pipeline.home import make_home
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import InvalidSettingError, Settings, page_url
@@ -88,14 +88,10 @@ MONTHS = _Months()
 def settings_with_home() -> Settings:
     """The settings, with a BILLING_HOME that exists and can be written."""
     settings = Settings.from_env()
-    try:
+    with writing(f"BILLING_HOME {settings.home}"):
         make_home(settings)
         with tempfile.TemporaryFile(dir=settings.home):
             pass
-    except OSError as error:
-        raise CommandError(
-            f"BILLING_HOME {settings.home} cannot be written: {error.strerror}"
-        ) from error
     return settings
 
 

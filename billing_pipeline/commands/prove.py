@@ -13,7 +13,7 @@ import click
 import duckdb
 
 from billing_pipeline.commands.parameters import json_option
-from billing_pipeline.commands.terminal import CommandError, print_json
+from billing_pipeline.commands.terminal import print_json, writing
 from billing_pipeline.documents.reading import published, read_invoice
 from billing_pipeline.duckdb_sql import rows
 from billing_pipeline.money import stripe_places
@@ -39,10 +39,8 @@ from billing_pipeline.text import printable
 def prove(invoice_id: str, out: Path, line: str | None, as_json: bool) -> None:
     """Write an invoice as one HTML page that recomputes it from its events, offline."""
     proof = _proof(Settings.from_env(), invoice_id, line)
-    try:
+    with writing(out):
         out.write_text(page(proof), encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{out} cannot be written: {error.strerror}") from error
     listed = sum(len(charge.get("events") or ()) for charge in proof["charges"])
     left = [one for one in proof["charges"] if one["meter_id"] and one["events"] is None]
     key = proof["invoice"]["invoice_id"]

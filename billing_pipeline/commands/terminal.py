@@ -7,7 +7,8 @@ What belongs here: layout. What does not: which figures to print, and how an amo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -33,6 +34,15 @@ class CommandError(Exception):
     def __init__(self, reason: str, document: dict[str, Any] | None = None) -> None:
         super().__init__(reason)
         self.document = document or {"success": False, "reason": reason}
+
+
+@contextmanager
+def writing(what: object) -> Iterator[None]:
+    """Turn what the disk refuses in the block into a `CommandError` that names `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{what} cannot be written: {error.strerror}") from error
 
 
 def print_json(document: object, *, ensure_ascii: bool = True) -> None:

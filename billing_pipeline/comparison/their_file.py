@@ -71,7 +71,7 @@ class Export:
     subscriptions: Mapping[int, str] = field(default_factory=dict)
 
 
-def read_export(path: Path, zone: ZoneInfo, maps_file: Path | None = None) -> Export:
+def read_export(path: Path, zone: ZoneInfo, maps_file: Path | None) -> Export:
     """The lines of an export; raises `ExportError`."""
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -35,7 +35,7 @@ from billing_pipeline.collection.stripe_state.refresh import list_new
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import turn
 from billing_pipeline.intake.late_usage import rated_inputs, record_compared
-from billing_pipeline.intake.reference.load import has_file
+from billing_pipeline.intake.reference.load import has_account_file
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.change_evidence import ChangedLine, find_evidence
 from billing_pipeline.rating.corrections import Correction, Corrections, CorrectionTax
@@ -118,7 +118,7 @@ class _ClosedMonths:
         spent: list[Correction] = []
         # A correction in one month changes what is spent of a commitment, and so what later months
         # charge beyond it.
-        has_commitments = has_file(self._settings, "accounts", "commitments")
+        has_commitments = has_account_file(self._settings, "commitments")
         for month in months:
             if is_settled(self._settings, month) and not (spent and has_commitments):
                 found = already_billed(self._billed, month, self._month)

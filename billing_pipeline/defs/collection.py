@@ -48,9 +48,7 @@ def payment_metadata(rows: Rows) -> dict[str, float]:
     }
 
 
-def failed_in_part(
-    problems: Iterable[tuple[str, str]], metadata: Mapping[str, Any] | None = None
-) -> dg.Failure:
+def failed_in_part(problems: Iterable[tuple[str, str]], metadata: Mapping[str, Any]) -> dg.Failure:
     """The failure of a run in part. Names each customer once, since one cause may stop several
     steps."""
     first: dict[str, str] = {}

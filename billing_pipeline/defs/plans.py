@@ -22,7 +22,7 @@ from billing_pipeline.defs.collection import Rows, collection_asset
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.intake.late_usage import forget_compared
-from billing_pipeline.intake.reference.load import has_file
+from billing_pipeline.intake.reference.load import has_account_file
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.change_evidence import (
     ChangedLine,
@@ -102,7 +102,7 @@ def publish_month(settings: Settings, month: BillingMonth, tables: dict[str, Row
 def _compare_later_months_again(settings: Settings, month: BillingMonth) -> None:
     """Commitments of later months count this month's lines as published, so those months may come
     to something else although no file of theirs has changed."""
-    if has_file(settings, "accounts", "commitments"):
+    if has_account_file(settings, "commitments"):
         for later in payments.billed_months(settings):
             if later > month:
                 forget_compared(settings, later)

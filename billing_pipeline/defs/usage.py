@@ -14,7 +14,7 @@ from billing_pipeline.defs.partitions import MONTHS, refuse_unfinished
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.intake.reference.load import has_file
+from billing_pipeline.intake.reference.load import has_account_file
 from billing_pipeline.intake.reference.schemas import TABLES
 from billing_pipeline.intake.sources import missing_sources, sources
 from billing_pipeline.months import BillingMonth
@@ -65,7 +65,7 @@ def wallet_top_ups(
     month_of(context, settings)
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         found = stripe_gateway.run(gateway, lambda: prepaid.pull_top_ups(gateway, settings))
-        if found or has_file(settings, "accounts", "wallet_transactions"):
+        if found or has_account_file(settings, "wallet_transactions"):
             stripe_gateway.run(gateway, lambda: prepaid.pull_applications(gateway, settings))
     return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
 

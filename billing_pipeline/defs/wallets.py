@@ -13,7 +13,7 @@ from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import turn
 from billing_pipeline.defs.usage import moved_in_stripe
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.intake.reference.load import has_file
+from billing_pipeline.intake.reference.load import has_account_file
 from billing_pipeline.money import format_minor
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_wallets
@@ -90,7 +90,7 @@ def _have_wallets(
     """Whether anybody has a wallet."""
     files = ("wallet_transactions", "commitments")
     return (
-        any(has_file(settings, "accounts", name) for name in files)
+        any(has_account_file(settings, name) for name in files)
         or bool(moved)
         or any(item.amount < 0 for item in applications)
     )

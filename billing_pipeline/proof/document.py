@@ -109,14 +109,11 @@ def read_proof(
     warehouse: duckdb.DuckDBPyConnection,
     invoice: Row,
     *,
-    events_of: str | None = None,
-    max_events: int = MAX_EVENTS,
+    events_of: str | None,
 ) -> dict[str, Any]:
     """The proof of an invoice. `events_of`: the line or charge whose events are put in where all
-    would be more than `max_events`."""
-    (proof,) = read_proofs(
-        published, warehouse, [invoice], events_of=events_of, max_events=max_events
-    )
+    would be more than `MAX_EVENTS`."""
+    (proof,) = read_proofs(published, warehouse, [invoice], events_of=events_of)
     return proof
 
 

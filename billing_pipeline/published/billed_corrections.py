@@ -31,10 +31,9 @@ GROUP BY ALL
 
 
 class CorrectionSum(NamedTuple):
-    """What an invoice of the month `on` has billed for a closed month, in minor units."""
+    """What an invoice of a later month has billed for a closed month, in minor units."""
 
     month: BillingMonth
-    on: BillingMonth
     customer_id: str
     currency: str
     amount: int
@@ -45,7 +44,7 @@ def billed_sums(settings: Settings, cache: StripeCache) -> list[CorrectionSum]:
     marked = [from_cache(item) for item in cache.invoices.correcting()]
     months = {item.month_key for item in marked if item.is_billed and item.month_key}
     return [
-        CorrectionSum(month, BillingMonth.parse(key), items[0].customer_id, items[0].currency, sum_)
+        CorrectionSum(month, items[0].customer_id, items[0].currency, sum_)
         for key in sorted(months)
         for invoice_id, items in correcting_invoices(cached_month(cache, key)).items()
         if items[0].customer_id is not None

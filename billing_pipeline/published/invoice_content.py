@@ -7,9 +7,10 @@ comparing (``collection.plan.corrections``), and which version was billed (``as_
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -31,6 +32,8 @@ from billing_pipeline.published.as_billed import (
 from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.rating.corrections import Correction, CorrectionTax
 from billing_pipeline.settings import Settings
+
+T = TypeVar("T")
 
 _COLUMNS = """
 lines.line_id, lines.kind, lines.customer_id, lines.subscription_id, lines.charge_id,
@@ -115,14 +118,10 @@ def corrections_billed(
             f"SELECT rows.invoice_id, {listed} FROM ({taxes}) AS rows"
             " JOIN selected USING (invoice_id, version) ORDER BY ALL"
         ).fetchall()
-    by_invoice: dict[str, list[Correction]] = defaultdict(list)
-    for invoice_id, *row in lines:
-        by_invoice[invoice_id].append(Correction._make(row))
-    taxes_of: dict[str, list[CorrectionTax]] = defaultdict(list)
-    for invoice_id, *row in found:
-        taxes_of[invoice_id].append(CorrectionTax._make(row))
+    lines_of = _by_invoice(lines, Correction._make)
+    taxes_of = _by_invoice(found, CorrectionTax._make)
     return {
-        invoice_id: InvoiceCorrections(tuple(by_invoice[invoice_id]), tuple(taxes_of[invoice_id]))
+        invoice_id: InvoiceCorrections(tuple(lines_of[invoice_id]), tuple(taxes_of[invoice_id]))
         for invoice_id in versions
     }
 
@@ -138,13 +137,18 @@ def _select(connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]) 
 def _contents(
     lines: Collection[tuple[object, ...]], taxes: Collection[tuple[object, ...]]
 ) -> dict[str, InvoiceContent]:
-    by_invoice: dict[str, list[Line]] = defaultdict(list)
-    for invoice_id, *row in lines:
-        by_invoice[str(invoice_id)].append(Line._make(row))
-    taxes_of: dict[str, list[LineTax]] = defaultdict(list)
-    for invoice_id, *row in taxes:
-        taxes_of[str(invoice_id)].append(LineTax._make(row))
+    taxes_of = _by_invoice(taxes, LineTax._make)
     return {
         invoice_id: InvoiceContent.of(found, taxes_of[invoice_id])
-        for invoice_id, found in by_invoice.items()
+        for invoice_id, found in _by_invoice(lines, Line._make).items()
     }
+
+
+def _by_invoice(
+    rows: Iterable[tuple[Any, ...]], make: Callable[[Iterable[Any]], T]
+) -> dict[str, list[T]]:
+    """What is made of the rows, by the invoice in their first column."""
+    found: dict[str, list[T]] = defaultdict(list)
+    for invoice_id, *row in rows:
+        found[invoice_id].append(make(row))
+    return found

@@ -64,8 +64,8 @@ class TableCheck:
 def verify_month(
     settings: Settings,
     month: BillingMonth,
-    applications: Iterable[WalletApplication] = (),
-    moved: Iterable[StripeMovement] = (),
+    applications: Iterable[WalletApplication],
+    moved: Iterable[StripeMovement],
 ) -> list[TableCheck]:
     """Check every table that dbt makes for the month, from usage to invoices. Tables and columns
     that a release has added since the month's last run are left out.

@@ -26,7 +26,7 @@ from billing_pipeline.rating.dbt_runner import DBT_PROJECT_DIR, check, run_model
 from billing_pipeline.rating.month import open_warehouse
 from billing_pipeline.rating.unchanged import digest_in, rated_digest
 from billing_pipeline.runs.locks import RunLocks
-from billing_pipeline.runs.process_locks import Notify, ignore_notice
+from billing_pipeline.runs.process_locks import Notify
 from billing_pipeline.settings import Settings
 
 # Compiled SQL contains the database's name, which is that of the DuckDB file.
@@ -59,9 +59,7 @@ class DbtSandbox:
         check(run_models(self.folder, models), self.month)
 
 
-def lay_out(
-    settings: Settings, month: BillingMonth, folder: Path, notify: Notify = ignore_notice
-) -> DbtSandbox:
+def lay_out(settings: Settings, month: BillingMonth, folder: Path, notify: Notify) -> DbtSandbox:
     """Copy the month as last rated into `folder`, which must be new or empty.
 
     Waits for a run of the month, which would rebuild what is being copied. Raises `SandboxError`.

@@ -69,8 +69,8 @@ SELECT count(*) FROM (
 def read_wallets(
     scratch: Settings,
     month: BillingMonth,
-    applications: Iterable[WalletApplication] = (),
-    moved: Iterable[StripeMovement] = (),
+    applications: Iterable[WalletApplication],
+    moved: Iterable[StripeMovement],
 ) -> Path:
     """Read the inputs of wallets into the warehouse of a scratch home. Raises `InvalidInput`."""
     path = scratch.warehouse_path(month)

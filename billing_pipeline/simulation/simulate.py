@@ -72,7 +72,7 @@ def simulate(
     after: Side,
     months: Sequence[BillingMonth],
     now: datetime,
-    progress: Callable[[BillingMonth], None] = lambda month: None,
+    progress: Callable[[BillingMonth], None],
 ) -> Simulation:
     """Rate `months` by both sides.
 

@@ -228,19 +228,18 @@ def void(call: Call, invoice: Json) -> Json:
         more = {"invoice": invoice["id"]}
         move_balance(call, customer, -taken, invoice["currency"], kind, **more)
     cancel_payment(call, invoice)
-    invoice["status"] = "void"
-    invoice["auto_advance"] = False
-    invoice["status_transitions"]["voided_at"] = call.now
-    call.save(invoice)
-    call.event("invoice.voided", invoice)
-    return invoice
+    return _ended(call, invoice, "void", "voided")
 
 
 def mark_uncollectible(call: Call, invoice: Json) -> Json:
     require_state(invoice, "mark_uncollectible")
-    invoice["status"] = "uncollectible"
+    return _ended(call, invoice, "uncollectible", "marked_uncollectible")
+
+
+def _ended(call: Call, invoice: Json, status: str, what: str) -> Json:
+    invoice["status"] = status
     invoice["auto_advance"] = False
-    invoice["status_transitions"]["marked_uncollectible_at"] = call.now
+    invoice["status_transitions"][f"{what}_at"] = call.now
     call.save(invoice)
-    call.event("invoice.marked_uncollectible", invoice)
+    call.event(f"invoice.{what}", invoice)
     return invoice

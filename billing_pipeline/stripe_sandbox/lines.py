@@ -129,9 +129,7 @@ def _assign(call: Call, line: Json, invoice: Json) -> None:
 @route("POST", "invoices/*/add_lines", "InvoiceAddLinesParams", "lines invoice_metadata")
 def add_lines(call: Call, invoice_id: str) -> Json:
     invoice = draft(call, invoice_id)
-    given = call.params["lines"]
-    _refuse_too_many(given)
-    for at, line in enumerate(given):
+    for at, line in enumerate(_given_lines(call)):
         if "invoice_item" in line:
             _assign(call, _pending(call, line["invoice_item"]), invoice)
             continue
@@ -143,9 +141,7 @@ def add_lines(call: Call, invoice_id: str) -> Json:
 @route("POST", "invoices/*/update_lines", "InvoiceUpdateLinesParams", "lines invoice_metadata")
 def update_lines(call: Call, invoice_id: str) -> Json:
     invoice = draft(call, invoice_id)
-    given = call.params["lines"]
-    _refuse_too_many(given)
-    for at, line in enumerate(given):
+    for at, line in enumerate(_given_lines(call)):
         _require_only(line, _LINE | {"id"}, at)
         _change(call, _line_of(call, invoice_id, line["id"]), line)
     return _marked(call, invoice)
@@ -154,9 +150,7 @@ def update_lines(call: Call, invoice_id: str) -> Json:
 @route("POST", "invoices/*/remove_lines", "InvoiceRemoveLinesParams", "lines invoice_metadata")
 def remove_lines(call: Call, invoice_id: str) -> Json:
     invoice = draft(call, invoice_id)
-    given = call.params["lines"]
-    _refuse_too_many(given)
-    for line in given:
+    for line in _given_lines(call):
         held = _line_of(call, invoice_id, line["id"])
         if line["behavior"] == "unassign":
             call.save(held | {"invoice": None})
@@ -206,10 +200,12 @@ def _line_of(call: Call, invoice_id: str, line_id: str) -> Json:
     return line
 
 
-def _refuse_too_many(given: list[Any]) -> None:
+def _given_lines(call: Call) -> list[Json]:
+    given: list[Json] = call.params["lines"]
     if len(given) > MAX_LINES:
         text = f"Array lines exceeded maximum {MAX_LINES} allowed elements"
         raise InvalidParamsError(text, param="lines")
+    return given
 
 
 def _require_only(given: Json, names: frozenset[str], at: int) -> None:

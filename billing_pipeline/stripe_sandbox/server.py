@@ -28,7 +28,7 @@ _START_SECONDS = 20.0
 _METHODS = ["GET", "POST", "DELETE"]
 
 
-def application(sandbox: Sandbox, *, latency: float = 0.0) -> Starlette:
+def application(sandbox: Sandbox, *, latency: float) -> Starlette:
     """The sandbox as an ASGI application; every answer is delayed by `latency` seconds."""
 
     async def answer(request: Request) -> Response:
@@ -71,7 +71,7 @@ def running_sandbox(
 
 
 @contextmanager
-def serving(sandbox: Sandbox, *, latency: float = 0.0) -> Iterator[str]:
+def serving(sandbox: Sandbox, *, latency: float) -> Iterator[str]:
     """Serve this sandbox over HTTP while the block runs; yields its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(

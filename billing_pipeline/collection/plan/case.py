@@ -60,8 +60,8 @@ class Case:
     month_key: str
     desired: DesiredInvoice | None
     held: tuple[ActualInvoice, ...]
-    proposal: Proposal | None = None
-    corrected: Corrected | None = None
+    proposal: Proposal | None
+    corrected: Corrected | None
     billed: list[ActualInvoice] = field(init=False)
     drafts: list[ActualInvoice] = field(init=False)
     before: int = field(init=False)

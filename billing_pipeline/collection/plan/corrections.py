@@ -133,7 +133,15 @@ def corrections_of(invoice: ClosedInvoice) -> InvoiceCorrections:
     ]
     accounted = sum((line.amount for line in lines if not line.is_inclusive), NOTHING)
     if accounted != invoice.difference:
-        lines.append(_rest(invoice, invoice.difference - accounted))
+        rest = invoice.difference - accounted
+        lines.append(
+            rest_line(
+                *(invoice.invoice_id, invoice.month, invoice.payer_id, invoice.currency, rest),
+                amount_before=-rest,
+                description=f"Correction of {invoice.month.name}: credited or decided earlier",
+                calculation=f"what no line accounts for: {rest:f} {invoice.currency}",
+            )
+        )
     return InvoiceCorrections(tuple(lines), tuple(_taxes(invoice, lines)))
 
 
@@ -217,32 +225,42 @@ def _reversal(invoice: ClosedInvoice, before: _Before) -> Correction:
     )
 
 
-def _rest(invoice: ClosedInvoice, amount: Decimal) -> Correction:
-    name = f"{REST}_{invoice.invoice_id}"
-    text = f"Correction of {invoice.month.name}: credited or decided earlier"
+def rest_line(
+    invoice_id: str,
+    month: BillingMonth,
+    payer_id: str,
+    currency: str,
+    amount: Decimal,
+    *,
+    amount_before: Decimal,
+    description: str,
+    calculation: str,
+) -> Correction:
+    """A correction of an invoice that is of none of its lines."""
+    name = f"{REST}_{invoice_id}"
     return Correction(
-        corrected_month=invoice.month.first_day,
+        corrected_month=month.first_day,
         corrected_line_id=name,
         corrected_kind=REST,
-        line_id=correction_id(name, invoice.month),
+        line_id=correction_id(name, month),
         kind="correction",
-        payer_id=invoice.payer_id,
-        customer_id=invoice.payer_id,
+        payer_id=payer_id,
+        customer_id=payer_id,
         subscription_id=None,
         charge_id=None,
         price_id=None,
         tax_rate_id=None,
         is_inclusive=False,
-        description=text,
+        description=description,
         quantity=None,
         amount=amount,
-        amount_before=-amount,
-        amount_now=NOTHING,
+        amount_before=amount_before,
+        amount_now=amount_before + amount,
         net_amount=NOTHING,
-        currency=invoice.currency,
+        currency=currency,
         period_start=None,
         period_end=None,
-        calculation=f"what no line accounts for: {amount:f} {invoice.currency}",
+        calculation=calculation,
     )
 
 

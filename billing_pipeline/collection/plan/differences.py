@@ -98,8 +98,8 @@ def supplement(
     desired: DesiredInvoice,
     billed: Sequence[ActualInvoice],
     revision: int,
-    settled: Sequence[ActualInvoice] = (),
-    adjustment: int = 0,
+    settled: Sequence[ActualInvoice],
+    adjustment: int,
 ) -> DesiredInvoice | None:
     """The invoice for the difference, or None where Stripe's lines do not add up to its totals.
 

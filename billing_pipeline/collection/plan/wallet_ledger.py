@@ -252,7 +252,7 @@ class WalletInStripe:
         return sum(item.amount for item in self.posted if item.name.startswith(name))
 
     def missing_transactions(
-        self, movements: Sequence[WalletMovement], taking: int, taking_back: int = 0
+        self, movements: Sequence[WalletMovement], taking: int, taking_back: int
     ) -> list[PostedTransaction]:
         """What to post, in this order, before an invoice takes `taking` (minor units). Pure.
 

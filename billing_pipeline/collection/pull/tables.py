@@ -104,8 +104,8 @@ def _due_at(item: ActualInvoice) -> int | None:
 def payment_rows(
     invoices: Iterable[ActualInvoice],
     now: float,
-    policy: DunningPolicy | None = None,
-    returned: Mapping[str, int] | None = None,
+    policy: DunningPolicy,
+    returned: Mapping[str, int],
 ) -> list[Row]:
     """One row for each invoice of ours: the original and its supplements taken together.
 
@@ -117,13 +117,12 @@ def payment_rows(
     grouped: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in invoices:
         grouped[item.invoice_id or item.stripe_invoice_id].append(item)
-    rules = policy or DunningPolicy()
     rows = []
     for key in sorted(grouped):
         items = sorted(grouped[key], key=_order)
-        back = sum((returned or {}).get(item.stripe_invoice_id, 0) for item in items)
+        back = sum(returned.get(item.stripe_invoice_id, 0) for item in items)
         refunded = {"refunded": to_major(back, items[0].currency)}
-        rows.append(_payment_row(key, items, now, rules) | refunded)
+        rows.append(_payment_row(key, items, now, policy) | refunded)
     return rows
 
 
@@ -180,7 +179,7 @@ def reconciliation_rows(
     month_key: str,
     expected: Expected,
     invoices: Iterable[ActualInvoice],
-    unexplained: Mapping[str, int] | None = None,
+    unexplained: Mapping[str, int],
 ) -> list[Row]:
     """One row for each invoice that is due or is marked as ours: what should be billed and what
     was, in total, from the wallet, and to be paid by the customer.
@@ -204,7 +203,7 @@ def reconciliation_rows(
                 continue  # only void, and nothing is due: nothing to reconcile
             ours = ExpectedInvoice(items[0].customer_id or "", items[0].currency, 0)
         billed = [item for item in items if item.is_billed]
-        by_balance = sum((unexplained or {}).get(item.stripe_invoice_id, 0) for item in billed)
+        by_balance = sum(unexplained.get(item.stripe_invoice_id, 0) for item in billed)
         left = sum(item.total - item.credit_notes for item in billed) - ours.total
         state = _state(ours, billed, invoice_id in expected, bool(by_balance))
         state = _decided(items, left) or state

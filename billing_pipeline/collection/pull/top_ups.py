@@ -31,7 +31,7 @@ from billing_pipeline.collection.stripe_state.event_reader import (
 from billing_pipeline.collection.stripe_state.refresh import ONE_OBJECT, each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
 from billing_pipeline.collection.stripe_state.statuses import known_status
-from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
+from billing_pipeline.collection.stripe_state.stripe_invoice import read_time
 from billing_pipeline.money import to_major
 from billing_pipeline.stripe_api.client import Json, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
@@ -105,7 +105,7 @@ async def _read_events(gateway: StripeGateway, cache: StripeCache, since: int, n
     query = {"created": {"gte": since}, "types": list(_EVENT_TYPES)}
     async for event in gateway.list("/v1/events", query):
         with _set_aside_unreadable(cache, "event", event):
-            newest = max(newest, _time(event["created"]))
+            newest = max(newest, read_time(event["created"]))
             thing = event["data"]["object"]
             # The event only says which payment; its state is read from the payment itself.
             if event["type"] == _PAID:
@@ -244,7 +244,7 @@ async def _read_returns(gateway: StripeGateway, cache: StripeCache, intent: str)
 def _refunded(refund: Json, intent: str) -> Iterator[TopUpReturn]:
     """What a refund takes, unless it failed."""
     if statuses.is_refunded(refund):
-        amount, created_at = _amount(refund["amount"]), _time(refund["created"])
+        amount, created_at = _amount(refund["amount"]), read_time(refund["created"])
         yield TopUpReturn(str(refund["id"]), intent, -amount, created_at)
 
 
@@ -255,9 +255,9 @@ def _disputed(dispute: Json, intent: str) -> Iterator[TopUpReturn]:
     if not statuses.moves_money(status):
         return
     moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]
-    out = [_time(item["created"]) for item in moves if _amount(item["amount"]) < 0]
-    back = [_time(item["created"]) for item in moves if _amount(item["amount"]) > 0]
-    withdrawn_at = min(out, default=_time(dispute["created"]))
+    out = [read_time(item["created"]) for item in moves if _amount(item["amount"]) < 0]
+    back = [read_time(item["created"]) for item in moves if _amount(item["amount"]) > 0]
+    withdrawn_at = min(out, default=read_time(dispute["created"]))
     yield TopUpReturn(name, intent, -amount, withdrawn_at)
     if status == _WON:
         yield TopUpReturn(f"{name}:{_WON}", intent, amount, max(back, default=withdrawn_at))
@@ -280,7 +280,7 @@ def _paid(intent: Json) -> Iterator[PaidTopUp]:
         customer_id=str(intent["metadata"][metadata_keys.CUSTOMER_ID]),
         currency=str(intent["currency"]).upper(),
         amount=_amount(intent.get("amount_received") or intent["amount"]),
-        occurred_at=_time(at),
+        occurred_at=read_time(at),
     )
 
 
@@ -292,12 +292,6 @@ def _set_aside_unreadable(cache: StripeCache, kind: str, thing: Any) -> Iterator
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         cache.unreadable.add(kind, identity(thing), f"{type(error).__name__}: {error}")
-
-
-def _time(value: Any) -> int:
-    if not is_time(value):
-        raise UnreadableError("its time cannot be read")
-    return int(value)
 
 
 def _amount(value: Any) -> int:

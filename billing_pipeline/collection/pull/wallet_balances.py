@@ -30,7 +30,7 @@ async def wallet_row(
     key: tuple[str, str],
     movements: Sequence[WalletMovement],
     before: int,
-    differs: int = 0,
+    differs: int,
 ) -> dict[str, Any]:
     """One of our wallets (`key`: customer and currency) compared with the balance in Stripe: the
     ledger's balance, what we posted of it less what invoices took there, Stripe's balance, and the

@@ -7,9 +7,8 @@ actions may be applied (`steps.py` decides by approval), or retries (`stripe_api
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -51,18 +50,6 @@ class ActionResult:
     message: str = ""
     request_id: str | None = None
     stripe_ids: tuple[str, ...] = ()
-    payment_problem: str | None = None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come: actions that are done and that failed, out of `of`, and the number of
-    requests sent."""
-
-    done: int
-    failed: int
-    of: int
-    requests: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +58,6 @@ class ApplyReport:
 
     plan: InvoicePlan
     results: tuple[ActionResult, ...]
-    requests: int = 0
     wallet_problems: tuple[WalletProblem, ...] = ()
     """Whose wallet movements could not be posted; the next run posts them."""
     customer_problems: tuple[tuple[str, str], ...] = ()
@@ -80,20 +66,16 @@ class ApplyReport:
     """Whose tax id could not be brought to Stripe, and why. No action fails by it; a person is
     notified."""
 
-    def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
-        return tuple(result for result in self.results if result.state is state)
-
     @property
     def failed(self) -> tuple[ActionResult, ...]:
-        return self.by_state(ResultState.FAILED)
-
-    @property
-    def waiting(self) -> tuple[ActionResult, ...]:
-        return self.by_state(ResultState.WAITING)
+        return self._by_state(ResultState.FAILED)
 
     @property
     def done(self) -> tuple[ActionResult, ...]:
-        return self.by_state(ResultState.DONE)
+        return self._by_state(ResultState.DONE)
+
+    def _by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
+        return tuple(result for result in self.results if result.state is state)
 
 
 async def apply_actions(
@@ -102,11 +84,9 @@ async def apply_actions(
     actions: Iterable[InvoiceAction],
     held: Iterable[ActualInvoice],
     *,
-    workers: int = 16,
-    progress: Callable[[Progress], None] | None = None,
-    movements: Movements | None = None,
-    movements_until: float = math.inf,
-    payers: Sequence[Payer] = (),
+    movements: Movements,
+    movements_until: float,
+    payers: Sequence[Payer],
 ) -> ApplyReport:
     """Carry out `actions` of `plan`; its other changes are reported as waiting or declined.
 
@@ -114,18 +94,16 @@ async def apply_actions(
     count up to `movements_until` (epoch seconds), the month's end. One customer's failure stops
     nobody else's invoices.
     """
-    before = session.gateway.requests_sent
     chosen = {action.key for action in actions}
     todo = [action for action in plan.changes if action.key in chosen]
     wallets = WalletBook(session, movements, movements_until)
-    run = _Run(session, plan.month_key, tuple(held), len(todo), progress, wallets)
-    results = {result.action.key: result for result in await run.all(todo, workers)}
+    run = _Run(session, plan.month_key, tuple(held), wallets)
+    results = {result.action.key: result for result in await run.all(todo)}
     table = [results.get(action.key) or _not_carried_out(plan, action) for action in plan.changes]
     problems = await run.post_wallets() if todo or not plan.held_by else []
     unwritten = await run.write_customers(payers) if not plan.held_by else []
     tax_ids = run.tax_id_problems()
-    requests = session.gateway.requests_sent - before
-    return ApplyReport(plan, tuple(table), requests, tuple(problems), tuple(unwritten), tax_ids)
+    return ApplyReport(plan, tuple(table), tuple(problems), tuple(unwritten), tax_ids)
 
 
 def _not_carried_out(plan: InvoicePlan, action: InvoiceAction) -> ActionResult:
@@ -143,21 +121,15 @@ class _Run:
         session: StripeSession,
         month_key: str,
         held: tuple[ActualInvoice, ...],
-        count: int,
-        progress: Callable[[Progress], None] | None,
         wallets: WalletBook,
     ) -> None:
         self._session = session
         self._month_key = month_key
         self._held = held
-        self._count = count
-        self._progress = progress
         self._directory = CustomerDirectory(session)
         self._wallets = wallets
-        self._done = self._failed = 0
-        self._sent_before = session.gateway.requests_sent
 
-    async def all(self, actions: Sequence[InvoiceAction], workers: int) -> list[ActionResult]:
+    async def all(self, actions: Sequence[InvoiceAction]) -> list[ActionResult]:
         by_customer: dict[str, list[InvoiceAction]] = defaultdict(list)
         for action in actions:
             by_customer[action.customer_id].append(action)
@@ -169,6 +141,7 @@ class _Run:
             for mine in queue:
                 results.extend([await self._one(action) for action in mine])
 
+        workers = self._session.gateway.config.workers
         async with task_group() as group:
             for _ in range(max(1, min(workers, len(by_customer)))):
                 group.create_task(worker())
@@ -191,18 +164,12 @@ class _Run:
 
     async def _one(self, action: InvoiceAction) -> ActionResult:
         try:
-            result = await self._carry_out(action)
+            return await self._carry_out(action)
         except NotSentError as error:
-            result = ActionResult(action, ResultState.FAILED, str(error))
+            return ActionResult(action, ResultState.FAILED, str(error))
         except StripeFailure as failure:
             failure.customer_id = action.customer_id
-            result = ActionResult(action, ResultState.FAILED, str(failure), failure.request_id)
-        self._done += result.state is ResultState.DONE
-        self._failed += result.state is ResultState.FAILED
-        if self._progress is not None:
-            sent = self._session.gateway.requests_sent - self._sent_before
-            self._progress(Progress(self._done, self._failed, self._count, sent))
-        return result
+            return ActionResult(action, ResultState.FAILED, str(failure), failure.request_id)
 
     async def _carry_out(self, action: InvoiceAction) -> ActionResult:
         beyond = beyond_stripe(action.send) if action.send is not None else None
@@ -244,12 +211,7 @@ class _Run:
                 sent = await sender.run(draft)
         else:
             sent = await sender.run(draft)
-        return ActionResult(
-            action,
-            ResultState.DONE,
-            stripe_ids=(sent.invoice.stripe_invoice_id,),
-            payment_problem=sent.payment_problem,
-        )
+        return ActionResult(action, ResultState.DONE, stripe_ids=(sent,))
 
     def _draft_of(self, action: InvoiceAction) -> ActualInvoice | None:
         deleted = action.resolution.delete if action.resolution else ()
@@ -282,21 +244,14 @@ class _Run:
         return ActionResult(action, ResultState.DONE, stripe_ids=action.drafts)
 
     async def _resolve(self, action: InvoiceAction, step: ResolutionStep) -> ActionResult:
-        finalized = await resolve(self._session, self._wallets, action, step, self._month_key)
+        await resolve(self._session, self._wallets, action, step, self._month_key)
         if action.send is not None:
             return await self._send(action)
         marked = [marking.stripe_invoice_id for marking in step.markings]
-        return ActionResult(
-            action,
-            ResultState.DONE,
-            stripe_ids=tuple(dict.fromkeys([*marked, *step.finalize])),
-            payment_problem=next(
-                (sent.payment_problem for sent in finalized if sent.payment_problem), None
-            ),
-        )
+        stripe_ids = tuple(dict.fromkeys([*marked, *step.finalize]))
+        return ActionResult(action, ResultState.DONE, stripe_ids=stripe_ids)
 
     async def _finish(self, action: InvoiceAction) -> ActionResult:
-        problem = None
         for stripe_invoice_id in action.finish:
             data = await self._session.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
             # The customer may have begun to pay since the invoice was finalized.
@@ -306,8 +261,5 @@ class _Run:
             revision = invoice.revision or action.revision
             target = RequestTarget(action.customer_id, action.invoice_id, revision)
             async with self._wallets.turn(invoice.stripe_customer_id):
-                sent = await finish_finalized(self._session, self._wallets, target, invoice)
-            problem = problem or sent.payment_problem
-        return ActionResult(
-            action, ResultState.DONE, stripe_ids=action.finish, payment_problem=problem
-        )
+                await finish_finalized(self._session, self._wallets, target, invoice)
+        return ActionResult(action, ResultState.DONE, stripe_ids=action.finish)

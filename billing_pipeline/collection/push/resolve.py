@@ -19,7 +19,7 @@ from billing_pipeline.collection.push.requests import (
     ensure_change,
     remove,
 )
-from billing_pipeline.collection.push.send_invoice import Sent, finish_finalized
+from billing_pipeline.collection.push.send_invoice import finish_finalized
 from billing_pipeline.collection.push.wallets import WalletBook
 from billing_pipeline.collection.records.billed import finalized_invoice
 from billing_pipeline.collection.records.request_log import CarriedOut
@@ -37,9 +37,8 @@ async def resolve(
     action: InvoiceAction,
     step: ResolutionStep,
     month_key: str,
-) -> list[Sent]:
-    """Carry out a decision, except for sending what is billed again. Returns the drafts that were
-    finalized as they stood.
+) -> None:
+    """Carry out a decision, except for sending what is billed again.
 
     Raises `NotSentError` where it cannot be carried out, and `StripeFailure`.
     """
@@ -62,7 +61,8 @@ async def resolve(
         await _mark(session, action, marking)
         mark = dict(marking.metadata)[metadata_keys.RESOLVED]
         _note(session, action, step, month_key, marking.stripe_invoice_id, mark)
-    return [await _finalize(session, wallets, action, name, month_key) for name in step.finalize]
+    for name in step.finalize:
+        await _finalize(session, wallets, action, name, month_key)
 
 
 async def delete_draft(
@@ -111,7 +111,7 @@ async def _finalize(
     action: InvoiceAction,
     stripe_invoice_id: str,
     month_key: str,
-) -> Sent:
+) -> None:
     """Finalize a draft with whatever stands on it, and collect it."""
     path = f"/v1/invoices/{stripe_invoice_id}"
     invoice = read_invoice_strictly(await session.gateway.get(path))
@@ -130,4 +130,4 @@ async def _finalize(
         invoice = read_invoice_strictly(body)
         session.cache.invoices.store([body])
     session.billed.add(month_key, stripe_invoice_id, finalized_invoice(invoice, session.now))
-    return await finish_finalized(session, wallets, target, invoice)
+    await finish_finalized(session, wallets, target, invoice)

@@ -11,7 +11,7 @@ on from there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
@@ -55,14 +55,6 @@ class Step(StrEnum):
     RELEASE = "release"
     PAY = "pay"
     NOTHING = "nothing"
-
-
-@dataclass(frozen=True)
-class Sent:
-    """How it ended: the invoice as Stripe has it, and why it was not paid at once."""
-
-    invoice: ActualInvoice
-    payment_problem: str | None = None
 
 
 def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
@@ -114,17 +106,18 @@ class Sender:
         session: StripeSession,
         send: DesiredInvoice,
         stripe_customer_id: str,
-        wallets: WalletBook | None = None,
+        wallets: WalletBook,
     ) -> None:
         self._session = session
-        self._wallets = wallets or WalletBook(session)
+        self._wallets = wallets
         self._send = send
         self._stripe_customer_id = stripe_customer_id
         self._target = RequestTarget(send.customer_id, send.invoice_id, send.revision)
         self._generations: dict[Step, list[int]] = {}
 
-    async def run(self, held: ActualInvoice | None) -> Sent:
-        """Go on from `held` (None: nothing is there yet) until nothing is left to do.
+    async def run(self, held: ActualInvoice | None) -> str:
+        """Go on from `held` (None: nothing is there yet) until nothing is left to do. Returns
+        Stripe's id of the invoice.
 
         Raises `NotSentError` where a person has to look, and `StripeFailure`. The next run finds
         what was done until then, and continues from there.
@@ -132,18 +125,19 @@ class Sender:
         for _ in range(MAX_STEPS):
             step = next_step(self._send, held)
             if held is not None and step in (Step.NOTHING, Step.RELEASE, Step.PAY):
-                return await self._end(held)
+                await self._end(held)
+                return held.stripe_invoice_id
             held = await self._take(step, held)
         raise NotSentError("the invoice could not be completed; look at it in Stripe")
 
-    async def _end(self, held: ActualInvoice) -> Sent:
+    async def _end(self, held: ActualInvoice) -> None:
         """Record what was billed with the finalized invoice, then collect it.
 
         If the process ends before the record is written, the pull adds it.
         """
         body = sent_invoice(self._send, held, self._session.now)
         self._session.billed.add(self._send.month_key, held.stripe_invoice_id, body)
-        return await finish_finalized(self._session, self._wallets, self._target, held)
+        await finish_finalized(self._session, self._wallets, self._target, held)
 
     async def _take(self, step: Step, held: ActualInvoice | None) -> ActualInvoice | None:
         """Take one step; returns what Stripe holds after it."""
@@ -287,11 +281,9 @@ class Sender:
 
 async def finish_finalized(
     session: StripeSession, wallets: WalletBook, target: RequestTarget, held: ActualInvoice
-) -> Sent:
+) -> None:
     """What follows finalizing: give back what was held back of a wallet, then try to collect."""
     if held.is_wallet_held:
         held = await wallets.release(held)
-    if not needs_payment(held):
-        return Sent(held)
-    attempt = await try_payment(session, target, held)
-    return Sent(attempt.invoice, attempt.problem)
+    if needs_payment(held):
+        await try_payment(session, target, held)

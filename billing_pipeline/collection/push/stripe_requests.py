@@ -296,7 +296,7 @@ def credit(
     amount_remaining: int,
     metadata: Mapping[str, str],
     *,
-    is_customer_gone: bool = False,
+    is_customer_gone: bool,
 ) -> Request:
     """A credit note of `amount` (minor units): it first lowers what is still due, the rest goes to
     the customer's balance. A deleted customer has no balance: the rest is owed outside Stripe."""

@@ -35,7 +35,7 @@ class Approvals:
     """Append-only. `synchronous` full: a decision is on the disk before anything follows from
     it."""
 
-    def __init__(self, path: Path | str, *, synchronous: str = "full") -> None:
+    def __init__(self, path: Path | str, *, synchronous: str) -> None:
         self._db = open_file(path, _SCHEMA, synchronous=synchronous)
 
     def close(self) -> None:
@@ -64,14 +64,6 @@ class Approvals:
             f"select {_COLUMNS} from approvals where billing_month = ? order by entry", [month_key]
         )
         return [_decided(row) for row in rows]
-
-    def month_of(self, plan_hash: str) -> str | None:
-        """The month (``YYYY-MM-01``) of a plan that somebody has decided about; None where nobody
-        has."""
-        row = self._db.execute(
-            "select billing_month from approvals where plan_hash = ? limit 1", [plan_hash]
-        ).fetchone()
-        return None if row is None else str(row[0])
 
 
 def _decided(row: tuple[Any, ...]) -> PlanDecision:

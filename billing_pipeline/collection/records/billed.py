@@ -118,7 +118,7 @@ class RecordProblem(NamedTuple):
 class BilledRecords:
     """``records/billed.db``: append-only, numbered within each month."""
 
-    def __init__(self, path: Path, *, synchronous: str = "full") -> None:
+    def __init__(self, path: Path, *, synchronous: str) -> None:
         self._db = open_file(path, _SCHEMA, synchronous=synchronous, make=_make)
         self._db.create_function("hash_of_row", 5, _hash_of_row, deterministic=True)
         self._db.create_function("content_hash", 1, _content_hash, deterministic=True)

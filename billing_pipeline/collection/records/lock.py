@@ -25,6 +25,8 @@ WALLET_LOCKS = 1024
 """The number of lock files for all customers' wallets. Two customers that share one wait for each
 other without need, which is rare and does no harm."""
 
+WALLET_TIMEOUT_SECONDS = 300.0
+
 
 class MonthLockedError(RuntimeError):
     """Another run holds the month; the message says who."""
@@ -43,10 +45,8 @@ async def month_lock(
     run_id: str,
     clock: Clock,
     timeout: float = 0.0,
-    poll: float = 1.0,
 ) -> AsyncIterator[None]:
-    """Hold the month while the block runs; waits up to `timeout` seconds for another holder, and
-    looks every `poll` seconds.
+    """Hold the month while the block runs; waits up to `timeout` seconds for another holder.
 
     Raises `MonthLockedError`. `folder` is created where it is missing.
     """
@@ -54,7 +54,7 @@ async def month_lock(
     name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{account_id}-{month_key}")
     lock = FileLock(folder / f"{name}.lock", thread_local=False)
     sidecar = folder / f"{name}.json"
-    if not await _acquire(lock, clock, timeout, poll):
+    if not await _acquire(lock, clock, timeout, poll=1.0):
         raise MonthLockedError(_who(sidecar, month_key))
     try:
         sidecar.write_text(
@@ -69,19 +69,20 @@ async def month_lock(
 
 @asynccontextmanager
 async def wallet_lock(
-    folder: Path, *, stripe_customer_id: str, clock: Clock, timeout: float = 300.0
+    folder: Path, *, stripe_customer_id: str, clock: Clock
 ) -> AsyncIterator[None]:
     """Let no other run, of whatever month, move this customer's balance in Stripe meanwhile.
 
-    Raises `WalletLockedError` after `timeout` seconds. `folder` is created where it is missing.
+    Raises `WalletLockedError` after `WALLET_TIMEOUT_SECONDS`. `folder` is created where it is
+    missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     number = zlib.crc32(stripe_customer_id.encode()) % WALLET_LOCKS
     lock = FileLock(folder / f"wallet-{number:04}.lock", thread_local=False)
-    if not await _acquire(lock, clock, timeout, poll=0.1):
+    if not await _acquire(lock, clock, WALLET_TIMEOUT_SECONDS, poll=0.1):
         raise WalletLockedError(
             f"another run has been working on the wallet of {stripe_customer_id} for "
-            f"{timeout:.0f} s: wait until it ends, then run again"
+            f"{WALLET_TIMEOUT_SECONDS:.0f} s: wait until it ends, then run again"
         )
     try:
         yield

@@ -76,7 +76,7 @@ class Author:
 class RequestLog:
     """Append-only. `synchronous` full: an intent is on the disk before its request is sent."""
 
-    def __init__(self, path: Path | str, *, synchronous: str = "full") -> None:
+    def __init__(self, path: Path | str, *, synchronous: str) -> None:
         self._db = open_file(path, _SCHEMA, synchronous=synchronous)
 
     def close(self) -> None:

@@ -36,7 +36,6 @@ _SAVED = (
     "created",
     "metadata",
     "collection_method",
-    "auto_advance",
     "amount_due",
     "amount_paid",
     "amount_remaining",

@@ -23,7 +23,7 @@ from billing_pipeline.collection.stripe_state.cached_invoices import Window
 from billing_pipeline.collection.stripe_state.refresh import ONE_OBJECT, UNREADABLE, each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
 from billing_pipeline.collection.stripe_state.statuses import known_status
-from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, is_time
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_time
 from billing_pipeline.collection.stripe_state.wallet_payments import PAYMENT
 from billing_pipeline.stripe_api.client import Json, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
@@ -204,7 +204,7 @@ def _received(payment: Json) -> Json | None:
     return {
         "id": str(charge.get("id") or intent.get("id") or payment["id"]),
         "kind": "payment",
-        "at": _time(payment.get("paid_at") or charge.get("created") or payment["created"]),
+        "at": read_time(payment.get("paid_at") or charge.get("created") or payment["created"]),
         "amount": amount,
         "method": charge.get("type") or payment.get("kind"),
         "status": "succeeded",
@@ -244,7 +244,7 @@ def _refund(refund: Json) -> Json:
     return {
         "id": str(refund["id"]),
         "kind": "refund",
-        "at": _time(refund["created"]),
+        "at": read_time(refund["created"]),
         "amount": -_whole(refund, "amount"),
         "method": kind,
         "status": statuses.refund_status(refund),
@@ -261,11 +261,11 @@ def _dispute(dispute: Json) -> Iterator[Json]:
     out = [item for item in moves if item["amount"] < 0]
     back = [item for item in moves if item["amount"] > 0]
     about = {"method": (dispute.get("payment_method_details") or {}).get("type"), "status": status}
-    at = _time(out[0]["created"] if out else dispute["created"])
+    at = read_time(out[0]["created"] if out else dispute["created"])
     name = str(dispute["id"])
     yield {"id": name, "kind": "dispute", "at": at, "amount": -amount, **about, **_booked(out)}
     if status == "won":
-        at = _time(back[0]["created"]) if back else at
+        at = read_time(back[0]["created"]) if back else at
         kind = "dispute_reversal"
         won = {"id": f"{name}:won", "kind": kind, "at": at, "amount": amount}
         yield won | about | _booked(back)
@@ -285,7 +285,7 @@ def _booked(transactions: Sequence[Json]) -> Json:
         "fee": sum(_whole(item, "fee") for item in transactions),
         "fee_currency": str(first["currency"]).upper(),
         "net": sum(_whole(item, "net") for item in transactions) if has_net else None,
-        "booked_at": _time(first["created"]),
+        "booked_at": read_time(first["created"]),
         "available_on": max(_whole(item, "available_on") for item in transactions) or None,
         "transaction": _id(first),
     }
@@ -353,12 +353,6 @@ def _whole(data: Mapping[str, Any], name: str) -> int:
         return 0
     if type(value) is not int or abs(value) >= 2**63:
         raise UnreadableError(f"its {name} is not a whole number that can be stored")
-    return value
-
-
-def _time(value: Any) -> int:
-    if not is_time(value):
-        raise UnreadableError("its time cannot be read")
     return value
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.resolutions import Resolution
+from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
 from billing_pipeline.collection.stripe_state.wallet_payments import (
     UnreadableMarkError,
     WalletPayment,
@@ -85,7 +86,6 @@ class ActualInvoice:
     created: int
     metadata: Mapping[str, str]
     collection_method: str = "charge_automatically"
-    auto_advance: bool = False
     amount_due: int = 0
     amount_paid: int = 0
     amount_remaining: int = 0
@@ -295,7 +295,6 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
         created=fields.whole("created", needed=True, least=0, most=MAX_TIME),
         metadata=metadata,
         collection_method=data.get("collection_method") or "charge_automatically",
-        auto_advance=bool(data.get("auto_advance")),
         amount_due=fields.whole("amount_due"),
         amount_paid=fields.whole("amount_paid"),
         amount_remaining=fields.whole("amount_remaining"),
@@ -362,6 +361,13 @@ def is_month_key(text: Any) -> bool:
 def is_time(value: Any) -> TypeGuard[int]:
     """True for epoch seconds that can be shown and stored."""
     return type(value) is int and 0 <= value <= MAX_TIME
+
+
+def read_time(value: Any) -> int:
+    """Epoch seconds. Raises `UnreadableError`."""
+    if not is_time(value):
+        raise UnreadableError("its time cannot be read")
+    return value
 
 
 class _Fields:

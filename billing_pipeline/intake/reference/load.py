@@ -108,10 +108,10 @@ def read_tables(
     }
 
 
-def has_file(settings: Settings, folder: str, table: str) -> bool:
-    """True if a table's file exists, in any format; it is not read."""
+def has_account_file(settings: Settings, table: str) -> bool:
+    """True if the file of a table in accounts/ exists, in any format; it is not read."""
     try:
-        entries = _storage(settings, folder).entries(folder)
+        entries = Storage.of(settings).entries("accounts")
     except (InvalidInput, OSError):
         return False  # left for the intake to report
     return any(entry.name == f"{table}{extension}" for entry in entries for extension in EXTENSIONS)

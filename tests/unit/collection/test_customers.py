@@ -108,7 +108,7 @@ def test_known_customers_are_not_searched_again(company: Company) -> None:
 def test_a_customer_whose_metadata_cannot_be_read_stops_nobody_else(company: Company) -> None:
     company.stripe._new("cus", {"object": "customer", "metadata": [1]})
     company.want({"ada": [1000]})
-    assert not company.apply().is_failed
+    assert not company.apply().problems
 
 
 def test_a_customer_deleted_in_stripe_is_created_again(company: Company) -> None:
@@ -118,7 +118,7 @@ def test_a_customer_deleted_in_stripe_is_created_again(company: Company) -> None
     company.stripe.act("delete", f"/v1/customers/{old['id']}", {})
     company.clock.advance(28 * DAY)
     company.want({"ada": [1000]}, FEBRUARY)
-    assert not company.apply(FEBRUARY).is_failed
+    assert not company.apply(FEBRUARY).problems
     [new] = marked(company, "ada")
     assert [i["customer"] for i in company.invoices()] == [old["id"], new["id"]]
 
@@ -131,7 +131,7 @@ def test_one_whose_country_changed_before_it_was_deleted_is_created_again(
     [old] = marked(company, "ada")
     company.stripe.act("delete", f"/v1/customers/{old['id']}", {})
     company.want({"ada": [1000]}, FEBRUARY, country="FR")
-    assert not company.apply(FEBRUARY).is_failed
+    assert not company.apply(FEBRUARY).problems
     [new] = marked(company, "ada")
     assert new["address"]["country"] == "FR"
     assert [i["customer"] for i in company.invoices()] == [old["id"], new["id"]]
@@ -146,7 +146,7 @@ def test_a_change_of_a_deleted_customer_without_invoices_is_no_problem(
     company.stripe.act("delete", f"/v1/customers/{old['id']}", {})
     company.want({"ada": [1000]}, country="FR")
     outcome = company.apply()
-    assert not outcome.is_failed
+    assert not outcome.problems
     assert not marked(company, "ada")
 
 
@@ -208,7 +208,7 @@ def test_an_address_is_brought_to_stripe_part_by_part(company: Company) -> None:
     parts |= {"line1": "Dorset St 1", "line2": "2nd floor", "postal_code": "W1U 4EG"}
     assert ada["address"] == parts | {"country": "DE"}
     before = company.stripe.posts().count("post /v1/customers/:id")
-    assert not company.apply(FEBRUARY).is_failed
+    assert not company.apply(FEBRUARY).problems
     assert company.stripe.posts().count("post /v1/customers/:id") == before
 
 
@@ -226,10 +226,10 @@ def test_an_address_that_comes_after_a_failure_brings_the_invoice_to_its_end(
     company.stripe.post_invoices_finalize = needs_an_email  # type: ignore[method-assign]
     sent: dict[str, Any] = {"collection_method": "send_invoice", "days_until_due": 14}
     company.want({"ada": [1000]}, **sent)
-    assert company.apply().is_failed
+    assert company.apply().problems
     company.clock.advance(2 * DAY)
     company.want({"ada": [1000]}, **sent, email="ada@example.com")
-    assert not company.apply().is_failed
+    assert not company.apply().problems
     assert company.invoices()[0]["status"] == "open"
 
 
@@ -247,13 +247,13 @@ def test_customers_without_an_amount_due_get_their_new_address_too(company: Comp
     company.stripe.faults.append(refuse)
     company.want({"ada": [1000], "bob": [500]}, **ADA | {"email": "new@example.com"})
     outcome = company.apply()
-    assert outcome.is_failed
+    assert outcome.problems
     [(customer, why)] = outcome.report.customer_problems
     assert customer == "ada" and why.startswith("Invalid email")
     assert marked(company, "bob")[0]["email"] == "new@example.com"
     company.stripe.faults.clear()
     company.clock.advance(2 * DAY)
-    assert not company.apply().is_failed
+    assert not company.apply().problems
     assert marked(company, "ada")[0]["email"] == "new@example.com"
 
 

@@ -71,7 +71,7 @@ def story(company: Company, seen: Callable[[Any], Any] = lambda value: value) ->
     credit(company, company.invoices()[2])
     company.wait(payments.stale_months(company.gateway(), company.settings))
     pulled = company.pull()
-    assert not company.apply().is_failed
+    assert not company.apply().problems
     assert read_set_aside(company.settings.records_dir) == []
     return {name: rows for name, rows in pulled.tables.items() if name != "stripe_reads"}
 

@@ -148,7 +148,7 @@ def test_an_answer_that_is_not_an_account_is_not_stored(
     with pytest.raises(StripeFailure, match="cannot be read"):
         company.apply()
     company.stripe.get_account = right  # type: ignore[method-assign]
-    assert not company.apply().is_failed
+    assert not company.apply().problems
 
 
 def test_a_restricted_key_is_known_by_stripes_refusal(company: Company) -> None:

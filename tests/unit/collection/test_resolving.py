@@ -47,7 +47,7 @@ def resolve(company: Company, decision: Decision) -> ApplyOutcome:
     assert [a.kind for a in shown.waiting] == [ActionKind.RESOLVE]
     assert not shown.safe, "nothing of it goes out before it is approved"
     outcome = company.apply(approved_hash=shown.hash)
-    assert not outcome.is_failed
+    assert not outcome.problems
     return outcome
 
 

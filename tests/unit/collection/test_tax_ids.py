@@ -57,7 +57,7 @@ def problems_of(company: Company) -> dict[str, str]:
 def test_a_new_customer_has_it_before_the_invoice_is_finalized(company: Company) -> None:
     company.want({"ada": [1000]}, **GERMAN)
     outcome = company.apply()
-    assert not outcome.is_failed and outcome.report.tax_id_problems == {}
+    assert not outcome.problems and outcome.report.tax_id_problems == {}
     [invoice] = company.invoices()
     assert invoice["customer_tax_ids"] == [{"type": "eu_vat", "value": "DE123456789"}]
     [ada] = marked(company, "ada")
@@ -112,7 +112,7 @@ def test_a_change_reaches_customers_without_an_invoice(company: Company) -> None
     company.want({"ada": [1000]})
     company.apply()
     company.want({"ada": [1000]}, **GERMAN)
-    assert not company.apply().is_failed
+    assert not company.apply().problems
     assert held(company) == [("eu_vat", "DE123456789")]
 
 
@@ -183,7 +183,7 @@ def test_a_refused_tax_id_is_reported_and_the_invoice_is_made(company: Company) 
     wrong = {"country": "US", "tax_id": "INVALID"}
     company.want({"ada": [1000]}, **wrong)
     outcome = company.apply()
-    assert not outcome.is_failed
+    assert not outcome.problems
     assert company.invoices()[0]["status"] == "paid"
     assert set(outcome.report.tax_id_problems) == {"ada"}
     assert "Invalid value for us_ein." in problems_of(company)["ada"]
@@ -209,7 +209,7 @@ def test_a_refused_change_leaves_what_was_there(company: Company) -> None:
 def test_one_of_no_known_type_is_named_and_costs_no_request(company: Company) -> None:
     company.want({"ada": [1000]}, country="DE", tax_id="see contract")
     outcome = company.apply()
-    assert not outcome.is_failed and about_tax_ids(company) == []
+    assert not outcome.problems and about_tax_ids(company) == []
     assert "'see contract' of a customer in DE" in problems_of(company)["ada"]
     company.want({"ada": [1000]}, country="DE")
     company.apply()
@@ -235,7 +235,7 @@ def test_where_none_can_be_sent_one_sentence_says_so(company: Company, fault: An
     names = [f"customer{number}" for number in range(30)]
     company.want({name: [1000] for name in names}, **GERMAN)
     outcome = company.apply()
-    assert not outcome.is_failed
+    assert not outcome.problems
     assert {invoice["status"] for invoice in company.invoices()} == {"paid"}
     assert len(company.stripe.objects["cus"]) == 30
     assert set(outcome.report.tax_id_problems) == {ALL}
@@ -252,7 +252,7 @@ def test_where_none_can_be_sent_one_sentence_says_so(company: Company, fault: An
 def test_a_server_that_fails_stops_nothing(company: Company) -> None:
     company.stripe.faults.append(_refuse(500))
     company.want({"ada": [1000]}, **GERMAN)
-    assert not company.apply().is_failed
+    assert not company.apply().problems
     assert set(problems_of(company)) == {"ada"}
 
 
@@ -305,7 +305,7 @@ def test_a_deleted_customer_is_created_again_with_it(company: Company) -> None:
     [old] = marked(company, "ada")
     company.stripe.act("delete", f"/v1/customers/{old['id']}", {})
     company.want({"ada": [1000]}, FEBRUARY, **OTHER)
-    assert not company.apply(FEBRUARY).is_failed
+    assert not company.apply(FEBRUARY).problems
     [new] = marked(company, "ada")
     assert ("eu_vat", "DE987654321") in [
         (item["type"], item["value"])
@@ -352,7 +352,7 @@ def test_in_the_sandbox_an_invoice_shows_it(company: Company) -> None:
             invoices += company.desired or ()
         company.desired = tuple(invoices)
         outcome = company.apply(month)
-        assert not outcome.is_failed
+        assert not outcome.problems
         assert set(outcome.report.tax_id_problems) == {"bob"}
         assert "Invalid value for eu_vat." in outcome.report.tax_id_problems["bob"]
     shown = {

@@ -46,7 +46,7 @@ def test_what_expires_before_the_months_end_leaves_before_the_invoice(company: C
     wallet(company, 2000, JANUARY_20)
     company.want({"ada": [1500]}, wallet=0)
     for _ in range(2):
-        assert not company.apply().is_failed
+        assert not company.apply().problems
     assert due(company) == {"in_202601_ada/1": (1500, 1500)}
     assert posted(company) == [("lot", -2000), ("billing_expiry:lot", 2000)]
     assert differences(company) == [("0.00", "0.00")] * 2
@@ -58,7 +58,7 @@ def test_what_expires_at_the_months_end_pays_first_and_leaves_in_the_same_run(
     wallet(company, 500, JANUARY_END)
     company.want({"ada": [1500]}, wallet=1500)
     for _ in range(2):
-        assert not company.apply().is_failed
+        assert not company.apply().problems
     assert due(company) == {"in_202601_ada/1": (1500, 0)}
     assert posted(company) == [("lot", -2000), ("billing_expiry:lot", 500)]
     assert balance(company) == 0
@@ -83,7 +83,7 @@ def test_credit_to_a_lot_that_has_expired_expires_once(company: Company) -> None
     wallet(company, 900, JANUARY_END, read_at=2)
     company.want({"ada": [1100]}, wallet=1100)
     company.apply(approved_hash=company.preview().hash)
-    assert not company.apply().is_failed
+    assert not company.apply().problems
     assert posted(company)[1:] == [
         ("billing_expiry:lot", 500),
         ("billing_correction:billing_expiry:lot:1", 400),

@@ -184,7 +184,7 @@ def test_what_an_invoice_took_does_not_hang_on_marks_that_somebody_removes(
 
 def test_a_draft_has_taken_nothing(company: Company) -> None:
     company.want({"ada": [1500]}, wallet=1000)
-    assert company.apply().is_failed
+    assert company.apply().problems
     assert applications(company, JANUARY) == applications(company, FEBRUARY) == {}
 
 
@@ -254,7 +254,7 @@ def test_a_hold_left_by_a_killed_run_is_released_by_the_next_run(company: Compan
     assert balance(company) == 0
     company.movements = both
     company.want({"ada": [900]}, MARCH, wallet=900)
-    assert not company.apply(MARCH).is_failed
+    assert not company.apply(MARCH).problems
     assert due(company)["in_202603_ada/1"] == (900, 0)
     assert balance(company) == -600
     company.movements = {("ada", "USD"): ()}
@@ -299,12 +299,12 @@ def test_a_row_that_was_corrected_is_posted_by_its_difference_once(company: Comp
     company.movements = movements("first", "ada", 3000)
     company.want({"ada": [2500]}, FEBRUARY, wallet=2500)
     for _ in range(2):
-        assert not company.apply(FEBRUARY).is_failed
+        assert not company.apply(FEBRUARY).problems
     assert balance(company) == -100
     assert posted(company) == [("first", -1000), ("billing_correction:first:1", -2000)]
     company.movements = movements("first", "ada", 2950)
     for _ in range(2):
-        assert not company.apply(FEBRUARY).is_failed
+        assert not company.apply(FEBRUARY).problems
     assert balance(company) == -50
     assert posted(company)[2:] == [("billing_correction:first:2", 50)]
 
@@ -357,7 +357,7 @@ def test_a_customer_created_again_has_the_rest_of_the_wallet(company: Company) -
     company.want({"ada": [500]}, FEBRUARY, wallet=500)
     for _ in range(3):
         outcome = company.apply(FEBRUARY)
-    assert not outcome.is_failed
+    assert not outcome.problems
     (_, new) = company.stripe.objects["cus"].values()
     assert new["balance"] == -266
     (row,) = reconciled(company, FEBRUARY)
@@ -414,7 +414,7 @@ def test_a_refused_wallet_transaction_is_reported_and_the_others_go_on(company: 
     three(company)
     unknown(company, "ada")
     outcome = company.apply()
-    assert outcome.is_failed
+    assert outcome.problems
     ((customer, message),) = outcome.problems
     assert customer == "ada" and "No such" in message
     found = {c["metadata"]["billing_customer_id"]: c["balance"] for c in
@@ -548,7 +548,7 @@ def test_a_total_below_0_is_put_into_the_wallet_and_pays_later_months(company: C
     company.movements = CREDITED
     company.want({"ada": [1000, -3000]}, wallet=-2000)
     for _ in range(2):
-        assert not company.apply().is_failed
+        assert not company.apply().problems
     assert applications(company, JANUARY) == {"2026-01": ("-20.00", "-20.00")}
     assert balance(company) == -2000
     assert [row["wallet_balance"] for row in reconciled(company)] == ["20.00"]
@@ -558,7 +558,7 @@ def test_a_total_below_0_is_put_into_the_wallet_and_pays_later_months(company: C
     assert shown == ["0.00", "0.00", "-20.00", "matched"]
 
     company.want({"ada": [1500]}, FEBRUARY, wallet=1500)
-    assert not company.apply(FEBRUARY).is_failed
+    assert not company.apply(FEBRUARY).problems
     assert due(company)["in_202602_ada/1"] == (1500, 0)
     assert applications(company, FEBRUARY) == {
         "2026-01": ("-20.00", "-20.00"),
@@ -572,7 +572,7 @@ def test_what_a_later_month_put_in_is_held_back_from_an_earlier_one(company: Com
     company.want({"ada": [-2000]}, FEBRUARY, wallet=-2000)
     company.apply(FEBRUARY)
     company.want({"ada": [1500]}, wallet=0)
-    assert not company.apply().is_failed
+    assert not company.apply().problems
     assert due(company)["in_202601_ada/1"] == (1500, 1500)
     assert balance(company) == -2000
 
@@ -599,15 +599,15 @@ def test_a_supplement_takes_back_what_a_later_month_has_used(company: Company) -
     company.want({"ada": [1500]}, FEBRUARY, wallet=1500)
     company.apply(FEBRUARY)
     company.want({"ada": [4000, -3000]}, wallet=0)
-    assert not company.apply(approved_hash=company.preview().hash).is_failed
+    assert not company.apply(approved_hash=company.preview().hash).problems
     assert due(company)["in_202601_ada/2"] == (3000, 1000)
     assert balance(company) == 0
     assert [row["difference"] for row in reconciled(company, FEBRUARY)] == ["0.00"]
-    assert not company.apply().is_failed and balance(company) == 0
+    assert not company.apply().problems and balance(company) == 0
 
     company.movements = movements("top-up", "ada", 4000)
     company.want({"ada": [100]}, MARCH, wallet=100)
-    assert not company.apply(MARCH).is_failed
+    assert not company.apply(MARCH).problems
     assert due(company)["in_202603_ada/1"] == (100, 0)
     assert balance(company) == -2400  # 40.00 less 15.00 and 1.00
 
@@ -632,7 +632,7 @@ def test_a_deposit_fills_an_overdrawn_wallet(company: Company) -> None:
     company.top_up(first=1000, second=-1500)
     company.want({"ada": [-2000]}, wallet=-2000)
     for _ in range(2):
-        assert not company.apply().is_failed
+        assert not company.apply().problems
     assert balance(company) == -1500
     assert [row["difference"] for row in reconciled(company)] == ["0.00"]
 

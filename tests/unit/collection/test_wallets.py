@@ -141,7 +141,7 @@ def test_what_came_in_later_covers_what_a_later_month_has_taken(company: Company
     later = ("second", "4", "2026-02-05T00:00:00Z"), ("third", "100", "2026-02-06T00:00:00Z")
     put_in(company, january, *later, ("fourth", "100", "2026-02-07T00:00:00Z"))
     company.want({"ada": [3000]}, wallet=1000)
-    assert not company.apply().is_failed
+    assert not company.apply().problems
     assert due(company)["in_202601_ada/1"] == (3000, 2000)
     assert balance(company) == -9400  # of the fourth nothing is needed
     put_in(company, january, *later)
