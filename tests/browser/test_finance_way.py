@@ -103,6 +103,8 @@ def test_a_past_month_is_rerun_read_approved_and_billed_once_by_clicks_alone(
         screen.picture("finance-1-runs")
         page.get_by_role("link", name=closed[:8]).first.click()
         page.get_by_role("button", name="Re-execute all").click()
+        # The page of the run before says "Success" until the new run's is there.
+        page.wait_for_url(lambda url: closed not in url)
         page.get_by_text("ROOT").first.wait_for()
         page.get_by_text("Success", exact=True).first.wait_for()
         plan = read(screen, "remaining", "Invoice plan")
